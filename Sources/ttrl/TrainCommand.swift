@@ -130,6 +130,7 @@ extension Command {
       "\(counted(beginning.prompts, "prompt")), \(counted(method.steps, "step")) of "
       + counted(min(method.promptsPerStep, beginning.prompts), "prompt")
     let type = beginning.settings.dtype.rawValue
+    if let forms = beginning.settings.forms.text(prompts: beginning.prompts) { say("questions: \(forms)") }
     if let given = beginning.given { say("learned: \(given)") }
     say(
       method.objective.takesResponses

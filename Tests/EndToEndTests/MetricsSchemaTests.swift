@@ -78,6 +78,34 @@ private struct DocumentedTable {
   }
 }
 
+/// Whether every line of a run's metrics.jsonl agrees with docs/metrics.md.
+///
+/// - Returns: what does not, and the number of lines of each kind.
+func schemaProblems(in directory: String) throws -> (problems: [String], kinds: [String: Int]) {
+  let step = try DocumentedTable(below: "## `\"kind\": \"step\"`")
+  let prompt = try DocumentedTable(below: "`prompts[]`")
+  let process = try DocumentedTable(below: "`processes[]`")
+  let evaluation = try DocumentedTable(below: "## `\"kind\": \"evaluation\"`")
+  let delivered = try DocumentedTable(below: "## `\"kind\": \"delivered\"`")
+  #expect(step.members.count > 35 && prompt.members.count > 14 && evaluation.members.count > 8)
+  var problems: [String] = []
+  var kinds: [String: Int] = [:]
+  for line in textOfFile(directory + "/metrics.jsonl").split(separator: "\n") {
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+    let kind = object["kind"] as? String ?? ""
+    kinds[kind, default: 0] += 1
+    let table = ["step": step, "evaluation": evaluation, "delivered": delivered][kind]
+    problems += table?.problems(of: object, named: kind) ?? ["a line of the kind \(kind)"]
+    for group in object["prompts"] as? [[String: Any]] ?? [] {
+      problems += prompt.problems(of: group, named: "prompts[]")
+    }
+    for one in object["processes"] as? [[String: Any]] ?? [] {
+      problems += process.problems(of: one, named: "processes[]")
+    }
+  }
+  return (problems, kinds)
+}
+
 extension EndToEnd {
   @Suite struct MetricsSchemaTests {
     @Test func `every line of metrics jsonl agrees with its documentation`() throws {
@@ -87,26 +115,8 @@ extension EndToEnd {
         "--eval-samples", "4", "--eval-every", "0",
       ])
       try #require(outcome.status == 0, "\(outcome.errors)")
-      let step = try DocumentedTable(below: "## `\"kind\": \"step\"`")
-      let prompt = try DocumentedTable(below: "`prompts[]`")
-      let process = try DocumentedTable(below: "`processes[]`")
-      let evaluation = try DocumentedTable(below: "## `\"kind\": \"evaluation\"`")
-      let delivered = try DocumentedTable(below: "## `\"kind\": \"delivered\"`")
-      #expect(step.members.count > 35 && prompt.members.count > 14 && evaluation.members.count > 8)
-      var kinds: [String: Int] = [:]
-      for line in textOfFile(directory + "/metrics.jsonl").split(separator: "\n") {
-        let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
-        let kind = object["kind"] as? String ?? ""
-        kinds[kind, default: 0] += 1
-        let table = ["step": step, "evaluation": evaluation, "delivered": delivered][kind]
-        #expect(table?.problems(of: object, named: kind) == [])
-        for group in object["prompts"] as? [[String: Any]] ?? [] {
-          #expect(prompt.problems(of: group, named: "prompts[]") == [])
-        }
-        for one in object["processes"] as? [[String: Any]] ?? [] {
-          #expect(process.problems(of: one, named: "processes[]") == [])
-        }
-      }
+      let (problems, kinds) = try schemaProblems(in: directory)
+      #expect(problems == [])
       #expect(kinds == ["step": 2, "evaluation": 4, "delivered": 1])
     }
   }

@@ -17,6 +17,13 @@ extension EndToEnd {
       let settings = ["--objective"] + words
       let undisturbed = try SmallRun.finish(settings, in: scratch.file("undisturbed"))
       #expect(undisturbed.weights != SmallRun.undisturbed?.weights)
+      let lines = textOfFile(scratch.file("undisturbed") + "/metrics.jsonl")
+      let own = words[0] == "ppo" ? "return_mean" : "critic_accuracy"
+      let hasCritic = ["ppo", "prime"].contains(words[0])
+      for figure in ["critic_loss", "critic_gradient_norm", own] {
+        #expect(lines.contains("\"\(figure)\"") == hasCritic, "\(figure)")
+      }
+      if hasCritic { #expect(try schemaProblems(in: scratch.file("undisturbed")).problems == []) }
       let other = ["--workers", "1", "--learners", "3", "--gradient", "streamed"]
       #expect(try SmallRun.finish(settings + other, in: scratch.file("other")) == undisturbed)
       let directory = scratch.file("killed")

@@ -92,6 +92,34 @@ extension EndToEnd {
 
     // MARK: What is seen
 
+    @Test func `the rewards that are shown are those of the program, and what it left out has none`() throws {
+      let judge = command(
+        """
+        import json, sys
+        for line in sys.stdin:
+            sample = json.loads(line)["sample"]
+            kinds = [{"reward": sample + 0.5}, {"valid": False}, {"vote_weight": 0}]
+            print(json.dumps(kinds[sample % 3]), flush=True)
+        """, "thirds.py")
+      let directory = scratch.file("shown")
+      _ = try SmallRun.finish(["--reward-command", judge], in: directory)
+      let report = textOfFile(directory + "/metrics.jsonl").split(separator: "\n").first ?? ""
+      let step = try #require(try JSONSerialization.jsonObject(with: Data(report.utf8)) as? [String: Any])
+      let prompt = try #require((step["prompts"] as? [[String: Any]])?.first?["prompt"] as? Int)
+      let shown = try Program.run(["explain", "--run", directory, "--prompt", "#\(prompt)", "--step", "0"])
+      let lines = shown.output.split(separator: "\n").filter { $0.hasPrefix("  sample ") }
+      try #require(lines.count == 8, "\(shown)")
+      for (sample, line) in lines.enumerated() {
+        switch sample % 3 {
+        case 0: #expect(line.contains("reward \(sample).5"), "\(line)")
+        case 1: #expect(!line.contains("reward ") || line.contains("left out: the reward command"), "\(line)")
+        // It does not vote, so it is not rewarded, and it is trained on.
+        default: #expect(line.contains("reward 0"), "\(line)")
+        }
+      }
+      #expect(lines.contains { $0.contains("left out: the reward command called it not valid") }, "\(lines)")
+    }
+
     @Test func `a step that waits for the program says so, and counts what the program did not judge`() throws {
       let judge = command(
         """

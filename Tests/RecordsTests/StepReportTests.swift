@@ -21,6 +21,7 @@ import Testing
     var seconds = FigureValues()
     seconds[.forwardSeconds] = 0.25
     report.processes = [ProcessTimes(process: "rank 0", seconds: seconds)]
+    report.positions = [4, 0, 1]
     return report
   }()
 

@@ -12,7 +12,9 @@ let otherValues: [String: String] = [
   "system": "s",
   "suffix": " \"e\"\n\\boxed{é}", "template-arguments": "{\"x\": true}", "template-date": "2026-07-04", "ids": "true",
   "long-prompts": "refuse", "adapter": "lora", "adapter-rank": "32", "adapter-alpha": "64.0",
-  "adapter-targets": "attention", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5", "votes": "96",
+  "adapter-targets": "attention", "seed": "18446744073709551615", "steps": "3", "prompts-per-step": "5",
+  "choice-orders": "5",
+  "votes": "96",
   "train-samples": "48", "selection": "first", "labels": "random", "answer-rule": "reference",
   "recipe": "ttrl-reference", "preset": "amc", "family": "reasoning", "last-batch": "drop", "ties": "abstain",
   "min-share": "0.25", "estimator": "soft-vote", "vote-entropy-low": "0.5", "vote-entropy-high": "1.5",
@@ -55,6 +57,7 @@ let otherValues: [String: String] = [
 let exclusiveSettings: [[String]] = [
   ["labels", "top-p", "top-k", "template", "clip-low", "clip-high", "dual-clip", "advantage", "kl-in"],
   ["objective", "gamma", "lambda", "value-clip", "critic-lr"],
+  ["choice-orders"],
   ["nft-prompt-weight"],
   ["prime-update", "prime-lr"],
   ["responses", "awr-temperature", "awr-cap"],
@@ -72,6 +75,7 @@ let exclusiveSettings: [[String]] = [
 let otherCombinations: [[String: String]] = exclusiveSettings.map { chosen in
   let left = exclusiveSettings.joined().filter { !chosen.contains($0) }
   var values = otherValues.filter { !left.contains($0.key) }
+  if chosen.contains("choice-orders") { (values["recipe"], values["answer-rule"]) = (nil, nil) }
   if chosen.contains("nft-prompt-weight") { values["objective"] = "nft" }
   if chosen.contains("prime-lr") { values["objective"] = "prime" }
   if chosen.contains("awr-cap") {

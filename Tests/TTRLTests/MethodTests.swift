@@ -334,6 +334,29 @@ private let seeds = UInt64(1)...300
     }
   }
 
+  @Test func `"ttpo" learns agreement where it is uncertain, and punishes errors where they are certain`() throws {
+    var punished = 0
+    for seed in seeds {
+      let made = MadeGroup(seed: seed)
+      let plain = try lesson(from: [made], method: made.method { _ in })
+      let shaped = try lesson(from: [made], method: made.method { $0.estimator = .ttpo })
+      #expect(plain.lesson.judgements.map(\.rewards) == shaped.lesson.judgements.map(\.rewards), "seed \(seed)")
+      let label = majority(of: keys(made.answers)).label
+      for (sample, (one, other)) in zip(plain.trained[0], shaped.trained[0]).enumerated() {
+        let isAgreeing = label != nil && made.answers[sample].map(key) == label
+        let wanted = zip(one.advantages, made.logprobs[sample]).map { advantage, logprob -> Double in
+          let probability = exp(Double(logprob))
+          if isAgreeing { return Double(advantage) * (1 - probability) }
+          punished += advantage < 0 && probability >= 0.5 ? 1 : 0
+          return probability < 0.5 ? 0 : Double(advantage)
+        }
+        #expect(agree(other.advantages, wanted), "seed \(seed)")
+        #expect(other.advantages.allSatisfy { isAgreeing ? $0 >= 0 : $0 <= 0 }, "seed \(seed)")
+      }
+    }
+    #expect(punished > 100)
+  }
+
   @Test func `every estimator gives different advantages`() throws {
     let groups = (UInt64(1)...8).map { MadeGroup(seed: $0, count: 16...16) }
     let all = try RewardEstimator.allCases.map { estimator in

@@ -85,6 +85,19 @@ private func hello(_ versions: ProtocolVersions) -> Message {
     #expect(throws: WireError.unknownKind(40)) { try decode(frame(version: 9, kind: 40)) }
   }
 
+  @Test func `a report in version 9 has the figures of version 9`() throws {
+    var report = Samples.report
+    let frame = Frame.encode(.publish(Samples.manifest, report: report), version: 9)
+    (report.figures[.criticLoss], report.figures[.criticClipRatio]) = (nil, nil)
+    for name: FigureName in [
+      .criticGradientNorm, .explainedVariance, .returnMean, .criticAccuracy, .positionBias,
+    ] {
+      report.figures[name] = nil
+    }
+    report.positions = []
+    #expect(try decode(frame) == [.publish(Samples.manifest, report: report)])
+  }
+
   @Test func `a hello with a range that is none is refused`() {
     #expect(throws: WireError.malformed(kind: 1, .invalid(field: "oldest protocol version", value: 11))) {
       try read(Frame.encode(hello(speaks(11, 10))), by: .own)

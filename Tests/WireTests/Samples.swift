@@ -74,6 +74,7 @@ enum Samples {
     report.processes = [
       ProcessTimes(process: "rank 0", seconds: seconds), ProcessTimes(process: "é", seconds: FigureValues()),
     ]
+    report.positions = [40, 20, 3]
     return report
   }()
 

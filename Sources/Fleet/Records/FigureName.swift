@@ -78,6 +78,15 @@ package enum FigureName: String, Sendable, CaseIterable {
 
   /// Measured by the learner, only if given responses are learned.
   case perplexity
+  // Measured by the learner, only of an objective with a critic.
+  case criticLoss = "critic_loss"
+  case criticClipRatio = "critic_clip_ratio"
+  case criticGradientNorm = "critic_gradient_norm"
+  case explainedVariance = "explained_variance"
+  case returnMean = "return_mean"
+  case criticAccuracy = "critic_accuracy"
+  // Only if options are shown in several orders.
+  case positionBias = "position_bias"
 
   /// What is measured of a step's samples and their votes. Not known if the step learned given responses.
   package static let ofSamples: [FigureName] = [
@@ -100,7 +109,9 @@ package enum FigureName: String, Sendable, CaseIterable {
   /// Whether a line of metrics.jsonl leaves it out if it is not known; the others are then null.
   package var isLeftOut: Bool {
     switch self {
-    case .thinkingTruncationRatio, .invalidSamples, .failedVerdicts, .perplexity: true
+    case .thinkingTruncationRatio, .invalidSamples, .failedVerdicts, .perplexity, .criticLoss, .criticClipRatio,
+      .criticGradientNorm, .explainedVariance, .returnMean, .criticAccuracy, .positionBias:
+      true
     default: false
     }
   }

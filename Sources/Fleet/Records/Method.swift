@@ -56,6 +56,8 @@ package struct Method: Sendable, Equatable {
   /// B, prompts per step.
   package var promptsPerStep = 8
   package var lastBatch = LastBatch.fill
+  /// K: in how many orders of its options each training question is asked.
+  package var choiceOrders = 1
   /// N, responses sampled and voting per prompt.
   package var votes = 64
   /// m ≤ N, responses trained on per prompt. Of given responses: at most.
@@ -134,6 +136,10 @@ package struct Method: Sendable, Equatable {
 
   /// Once the vote is decided, the other samples are not sampled, or do not count.
   package var stopsEarly: Bool { earlyStop != .off }
+
+  /// Prompts per training question: one for each order of its options, or the question and its rephrasing. They follow
+  /// each other in the set, and are always in the same step.
+  package var forms: Int { estimator == .coRewarding ? 2 : choiceOrders }
 
   /// Whether policy 0 scores trajectories.
   package var needsReference: Bool { klCoefficient > 0 || objective == .prime }

@@ -10,12 +10,17 @@ package struct Prompt: Sendable, Equatable {
   package var kind: AnswerKind
   /// Whether the prompt ends inside of thinking, so that a response begins there.
   package var opensThinking: Bool
+  /// As `Question.order`.
+  package var order: [UInt8]
 
-  package init(index: UInt32, tokens: [Int32], kind: AnswerKind, opensThinking: Bool = false) {
+  package init(
+    index: UInt32, tokens: [Int32], kind: AnswerKind, opensThinking: Bool = false, order: [UInt8] = []
+  ) {
     self.index = index
     self.tokens = tokens
     self.kind = kind
     self.opensThinking = opensThinking
+    self.order = order
   }
 }
 

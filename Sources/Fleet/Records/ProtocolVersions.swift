@@ -22,6 +22,9 @@ package struct ProtocolVersions: Sendable, Equatable, CustomStringConvertible {
   /// Version 10 has terms and standbys.
   package static let standbys: UInt16 = 10
 
+  /// Version 10 also has more figures of a step than fit into one word, and positions.
+  package static let moreFigures: UInt16 = 10
+
   /// Whether a process can be told of standbys.
   package var knowsStandbys: Bool { newest >= Self.standbys }
 

@@ -41,6 +41,13 @@ package struct Question: Sendable, Equatable {
   package var kind: AnswerKind
   /// Responses to learn from, in the file's order; empty if they were not asked for.
   package var responses: [String] = []
+  /// By place in the prompt, the file's place of the option that is shown there; empty if the prompt has no options or
+  /// has them in the file's order. The letter of `answer` is that of the prompt.
+  package var order: [UInt8] = []
+  /// The texts of the options, which end the prompt; empty if there are none, or if they were not asked for.
+  package var choices: [String] = []
+  /// Another wording of the question, without the options; nil if the file has none, or if it was not asked for.
+  package var rephrased: String?
 
   package init(
     id: String, prompt: String, earlier: [Turn] = [], answer: String? = nil, source: String? = nil,

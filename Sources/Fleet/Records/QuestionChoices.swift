@@ -7,7 +7,7 @@
 import Base
 
 struct QuestionChoices {
-  private let texts: [String]
+  let texts: [String]
   /// As the file calls the options, if it does.
   private let labels: [String]
 
@@ -94,7 +94,9 @@ struct QuestionChoices {
   // MARK: What becomes of them
 
   /// What the options add to the prompt.
-  var text: String { zip(Self.letters, texts).map { "\n\($0)) \($1)" }.joined() }
+  var text: String { Self.text(of: texts) }
+
+  static func text(of texts: [String]) -> String { zip(letters, texts).map { "\n\($0)) \($1)" }.joined() }
 
   /// The letter of the right option; nil if what is written means none of them, or more than one.
   ///

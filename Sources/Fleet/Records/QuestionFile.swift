@@ -45,14 +45,17 @@ extension QuestionFile {
   /// - Parameters:
   ///   - bytes: of the file.
   ///   - takesResponses: whether every question has to have responses, which are then read too.
+  ///   - takesForms: whether options and other wordings are read too.
   /// - Throws: all problems of the file.
-  package init(_ bytes: [UInt8], takesResponses: Bool = false) throws(QuestionFileError) {
+  package init(
+    _ bytes: [UInt8], takesResponses: Bool = false, takesForms: Bool = false
+  ) throws(QuestionFileError) {
     if let name = Self.otherEncoding(of: bytes) {
       throw QuestionFileError(problems: [.init(line: 1, reason: .otherEncoding(name))])
     }
     let hasByteOrderMark = bytes.starts(with: [0xEF, 0xBB, 0xBF])
     let text = hasByteOrderMark ? Array(bytes.dropFirst(3)) : bytes
-    var reader = QuestionReader(takesResponses: takesResponses)
+    var reader = QuestionReader(takesResponses: takesResponses, takesForms: takesForms)
     switch text.first(where: { !isSpace($0) }) {
     case UInt8(ascii: "["): reader.readArray(text)
     case UInt8(ascii: "{"), nil: reader.readLines(text)
@@ -93,6 +96,7 @@ extension Question {
     if let domain { members.append(JSON.Member("domain", .string(domain))) }
     if let set { members.append(JSON.Member("set", .string(set))) }
     members.append(JSON.Member("kind", .string(kind.rawValue)))
+    if !order.isEmpty { members.append(JSON.Member(QuestionForms.orderKey, .string(QuestionForms.letters(order)))) }
     return .object(members)
   }
 }
@@ -105,12 +109,16 @@ extension [Question] {
 /// Reads the rows of a file, one after the other.
 private struct QuestionReader {
   private let takesResponses: Bool
+  private let takesForms: Bool
   private var file = QuestionFile()
   /// [question] in the file.
   private var lines: [Int] = []
   private var problems: [QuestionFileError.Problem] = []
 
-  init(takesResponses: Bool) { self.takesResponses = takesResponses }
+  init(takesResponses: Bool, takesForms: Bool) {
+    self.takesResponses = takesResponses
+    self.takesForms = takesForms
+  }
 
   mutating func readLines(_ bytes: [UInt8]) {
     var line = 0
@@ -157,7 +165,7 @@ private struct QuestionReader {
 
   private mutating func add(_ json: JSON, line: Int, defaultID: Int) {
     guard json.members != nil else { return refuse(line, .notAnObject(found: json.summary)) }
-    var row = QuestionRow(json, takesResponses: takesResponses)
+    var row = QuestionRow(json, takesResponses: takesResponses, takesForms: takesForms)
     let question = row.question(defaultID: defaultID)
     problems += row.problems.map { .init(line: line, reason: $0) }
     guard let question else { return }

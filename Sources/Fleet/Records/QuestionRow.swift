@@ -25,10 +25,13 @@ struct QuestionRow {
 
   /// Whether the question has to have responses.
   private let takesResponses: Bool
+  /// Whether its options and its other wording are kept.
+  private let takesForms: Bool
 
-  init(_ json: JSON, takesResponses: Bool = false) {
+  init(_ json: JSON, takesResponses: Bool = false, takesForms: Bool = false) {
     self.json = json
     self.takesResponses = takesResponses
+    self.takesForms = takesForms
   }
 
   /// - Returns: nil if the row has no prompt. With other problems, the question is only for finding more of them.
@@ -65,10 +68,25 @@ struct QuestionRow {
       source: text("source", limit: names) ?? text("data_source", limit: names), domain: domain(limit: names),
       set: text("set", limit: names), kind: kind)
     question.responses = responses
+    if choices == nil, kind == .choice { question.order = order() }
+    if takesForms {
+      question.choices = choices?.texts ?? []
+      question.rephrased = text(QuestionForms.rephrasedKey, limit: Limits.questionBytes)
+        .flatMap { $0.trimmed.isEmpty ? nil : $0 }
+    }
     for member in json.members ?? [] where !used.contains(member.key) && !member.value.isNull {
       leftOut.append("the key \"\(member.key.excerpt)\"")
     }
     return question
+  }
+
+  /// The order in which a run shows the options of a question of the user's.
+  private mutating func order() -> [UInt8] {
+    let key = QuestionForms.orderKey
+    guard let letters = text(key, limit: Limits.questionNameBytes) else { return [] }
+    let order = QuestionForms.order(letters)
+    if order == nil { refuse(key, "\"\(letters.excerpt)\"", expected: "the first letters from A, each once") }
+    return order ?? []
   }
 
   /// A blank one is none.

@@ -34,6 +34,11 @@ package enum RewardEstimator: String, Sendable, CaseIterable {
   case selfCertainty = "self-certainty"
   /// Agreement with the label, learned at the tokens where responses fork: SPINE.
   case spine
+  /// Agreement with the label that the question's other wording elects: Co-rewarding-I.
+  case coRewarding = "co-rewarding"
+  /// Agreement with the label, learned where it is not certain yet; punished only where a wrong response is certain:
+  /// TTPO, without its distillation.
+  case ttpo
 }
 
 /// The rewards that an estimator can give.
@@ -52,6 +57,8 @@ package struct EstimatorTraits: Sendable {
   package var usesLabel = false
   /// Whether a group has several labels, each with its own advantages. Then advantages must not compare groups.
   package var hasCandidates = false
+  /// Whether it looks at the prompt's earlier visits.
+  package var usesHistory = false
   /// What the sampler must record for it.
   package var records: TokenRecords = []
   /// Settings without which it is not the method of that name, as for flags.
@@ -65,10 +72,11 @@ extension RewardEstimator {
     case .softVote: EstimatorTraits(rewards: .nonNegative)
     case .entropy, .confidence, .snr: EstimatorTraits(rewards: .any)
     case .scrl: EstimatorTraits(rewards: .any)
-    case .restrain: EstimatorTraits(rewards: .binary, hasCandidates: true)
+    case .restrain: EstimatorTraits(rewards: .binary, hasCandidates: true, usesHistory: true)
     case .dare: EstimatorTraits(rewards: .nonNegative)
     case .evol: EstimatorTraits(rewards: .any, usesLabel: true)
     case .ettrl: EstimatorTraits(rewards: .binary, usesLabel: true)
+    case .coRewarding, .ttpo: EstimatorTraits(rewards: .binary, usesLabel: true)
     case .ddrl:
       EstimatorTraits(
         rewards: .binary, usesLabel: true, sets: [("selection", "balanced"), ("advantage", "fixed")])

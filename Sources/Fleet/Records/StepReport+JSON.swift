@@ -44,6 +44,10 @@ extension StepReport {
     }
     guard let elements = row["prompts"]?.elements else { throw members.invalid("prompts") }
     for element in elements { prompts.append(try PromptReport(element)) }
+    for element in row["positions"]?.elements ?? [] {
+      guard let count = element.int.flatMap(UInt32.init(exactly:)) else { throw members.invalid("positions") }
+      positions.append(count)
+    }
     for element in row["processes"]?.elements ?? [] {
       guard let process = element["process"]?.string else { throw members.invalid("processes") }
       processes.append(ProcessTimes(process: process, seconds: FigureValues(element)))
@@ -55,8 +59,11 @@ extension StepReport {
       [JSON.Member("kind", "step"), JSON.Member("step", .int(Int(step)))] + figures.members + [
         JSON.Member("weights_sha256", .optional(weightsDigest.map(Hexadecimal.text))),
         JSON.Member("state_sha256", .optional(stateDigest.map(Hexadecimal.text))),
-        JSON.Member("processes", .array(processes.map(\.json))), JSON.Member("prompts", .array(prompts.map(\.json))),
-      ])
+      ]
+        + (positions.isEmpty ? [] : [JSON.Member("positions", .array(positions.map { .int(Int($0)) }))])
+        + [
+          JSON.Member("processes", .array(processes.map(\.json))), JSON.Member("prompts", .array(prompts.map(\.json))),
+        ])
   }
 }
 

@@ -28,10 +28,15 @@ package struct StepReport: Sendable, Equatable {
   package var prompts: [PromptReport]
   /// Learner ranks, in their order, then workers; of each at most `processesMax`.
   package var processes: [ProcessTimes] = []
+  /// By place in the prompt, A first: the samples that chose the option there. Empty unless the run shows options in
+  /// several orders.
+  package var positions: [UInt32] = []
 
   /// A line of metrics.jsonl has the times of this many learner ranks, and of this many workers, because it stays
   /// readable, and a fleet can have ten thousand workers.
   package static let processesMax = 16
+  /// Options of a question: A to J.
+  package static let positionsMax = 10
   /// Prompts of one step: the most that the setting `prompts-per-step` allows.
   package static let promptsMax = 65_536
   /// Bytes of a SHA-256.

@@ -168,7 +168,7 @@ enum MessageCodec {
     case .publish(let manifest, let report, let isAtHand):
       kind = .publish
       encode(manifest, into: &out)
-      encode(report, into: &out)
+      encode(report, version: version, into: &out)
       out.write(isAtHand)
     case .published(let version):
       kind = .published
@@ -356,7 +356,8 @@ enum MessageCodec {
       return .batch(
         step: try reader.read(), part: try reader.read(), partCount: try reader.read(), try trajectories(&reader))
     case .publish:
-      return .publish(try manifest(&reader), report: try report(&reader), isAtHand: try reader.readBool("at hand"))
+      return .publish(
+        try manifest(&reader), report: try report(&reader, version: spoken), isAtHand: try reader.readBool("at hand"))
     case .published: return .published(try version(&reader))
     case .standbys: return .standbys(try addresses(&reader), silence: Instant.Span(nanoseconds: try reader.read()))
     case .follow: return .follow(try followRequest(&reader))

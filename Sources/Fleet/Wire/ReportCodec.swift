@@ -25,11 +25,21 @@ extension MessageCodec {
   /// The same for a process: one without a name and without times.
   private static let processBytes = 12
 
+  /// The figures that a version of the protocol has. Others are not sent to a process that speaks only that version.
+  private static func figureNames(in version: UInt16) -> [FigureName] {
+    version >= ProtocolVersions.moreFigures
+      ? FigureName.allCases : Array(FigureName.allCases.prefix { $0 != .criticLoss })
+  }
+
+  /// Words that say which figures are known: a bit for each.
+  private static func wordCount(of names: [FigureName]) -> Int { (names.count + 63) / 64 }
+
   // MARK: Encoding
 
-  static func encode(_ report: StepReport, into out: inout ByteWriter) {
+  static func encode(_ report: StepReport, version: UInt16, into out: inout ByteWriter) {
+    let names = figureNames(in: version)
     out.write(report.step)
-    encode(report.figures, into: &out)
+    encode(report.figures, names, into: &out)
     out.write(report.weightsDigest ?? [])
     out.write(report.stateDigest ?? [])
     out.write(UInt32(report.prompts.count))
@@ -37,13 +47,18 @@ extension MessageCodec {
     out.write(UInt32(report.processes.count))
     for process in report.processes {
       out.write(process.process)
-      encode(process.seconds, into: &out)
+      encode(process.seconds, names, into: &out)
     }
+    guard version >= ProtocolVersions.moreFigures else { return }
+    out.write(UInt32(report.positions.count))
+    for count in report.positions { out.write(count) }
   }
 
-  private static func encode(_ figures: FigureValues, into out: inout ByteWriter) {
-    let known = FigureName.allCases.enumerated().filter { figures[$0.element] != nil }
-    out.write(known.reduce(UInt64(0)) { $0 | 1 << UInt64($1.offset) })
+  private static func encode(_ figures: FigureValues, _ names: [FigureName], into out: inout ByteWriter) {
+    let known = names.enumerated().filter { figures[$0.element] != nil }
+    for word in 0..<wordCount(of: names) {
+      out.write(known.reduce(UInt64(0)) { $1.offset / 64 == word ? $0 | 1 << UInt64($1.offset % 64) : $0 })
+    }
     for (_, name) in known {
       guard let value = figures[name] else { continue }
       if name.isCount { out.write(UInt64(value)) } else { out.write(value) }
@@ -85,9 +100,10 @@ extension MessageCodec {
 
   // MARK: Decoding
 
-  static func report(_ reader: inout ByteReader) throws(ByteError) -> StepReport {
+  static func report(_ reader: inout ByteReader, version: UInt16) throws(ByteError) -> StepReport {
+    let names = figureNames(in: version)
     let step = try reader.read(UInt32.self)
-    let figures = try figures(&reader)
+    let figures = try figures(&reader, names)
     let weights = try digestOrNone("weights digest", &reader)
     let state = try digestOrNone("state digest", &reader)
     let count = try reader.readCount("prompts", limit: StepReport.promptsMax, elementBytes: promptBytes)
@@ -99,16 +115,23 @@ extension MessageCodec {
     let processCount = try reader.readCount("processes", limit: StepReport.processesMax, elementBytes: processBytes)
     for _ in 0..<processCount {
       report.processes.append(
-        ProcessTimes(process: try text(&reader, "process"), seconds: try Self.figures(&reader)))
+        ProcessTimes(process: try text(&reader, "process"), seconds: try Self.figures(&reader, names)))
     }
+    guard version >= ProtocolVersions.moreFigures else { return report }
+    let places = try reader.readCount("positions", limit: StepReport.positionsMax, elementBytes: 4)
+    for _ in 0..<places { report.positions.append(try reader.read()) }
     return report
   }
 
-  private static func figures(_ reader: inout ByteReader) throws(ByteError) -> FigureValues {
-    let known = try reader.read(UInt64.self)
-    guard known >> UInt64(FigureName.allCases.count) == 0 else { throw .invalid(field: "figures", value: known) }
+  private static func figures(
+    _ reader: inout ByteReader, _ names: [FigureName]
+  ) throws(ByteError) -> FigureValues {
+    var known: [UInt64] = []
+    for _ in 0..<wordCount(of: names) { known.append(try reader.read(UInt64.self)) }
+    let last = known[known.count - 1]
+    guard last >> UInt64(names.count % 64) == 0 else { throw .invalid(field: "figures", value: last) }
     var figures = FigureValues()
-    for (bit, name) in FigureName.allCases.enumerated() where known >> UInt64(bit) & 1 == 1 {
+    for (bit, name) in names.enumerated() where known[bit / 64] >> UInt64(bit % 64) & 1 == 1 {
       let bits = try reader.read(UInt64.self)
       // A count beyond what a double holds exactly is rounded up, and refused as well.
       let value = name.isCount ? Double(bits) : Double(bitPattern: bits)

@@ -50,6 +50,26 @@ package struct AnswerKey: Hashable, Comparable, Sendable {
   package static func < (left: AnswerKey, right: AnswerKey) -> Bool { left.text < right.text }
 }
 
+extension AnswerKey {
+  fileprivate static let choiceMark = "choice:"
+  private static let choiceLetters = Array("ABCDEFGHIJ")
+
+  /// The place of the option that the answer chooses, from 0; nil if it is not a letter.
+  package var choicePlace: Int? {
+    guard text.hasPrefix(Self.choiceMark), let letter = text.dropFirst(Self.choiceMark.count).first else { return nil }
+    return Self.choiceLetters.firstIndex(of: letter)
+  }
+
+  /// The same option with the letter that the question's file gives it.
+  ///
+  /// - Parameter order: by place in the prompt, the option's place in the file; empty if the orders are the same.
+  /// - Returns: the answer itself if it is not the letter of an option.
+  package func inFileOrder(_ order: [UInt8]) -> AnswerKey {
+    guard let place = choicePlace, place < order.count, order[place] < Self.choiceLetters.count else { return self }
+    return AnswerKey(text: Self.choiceMark + String(Self.choiceLetters[Int(order[place])]))
+  }
+}
+
 /// The key of an answer. Every text has a key. The time is at most linear in the length of the text.
 /// - Parameters:
 ///   - answer: the text in the box or after the phrase, without these.
@@ -115,7 +135,7 @@ private func gridKey(_ node: Node, _ grid: AnswerKind.Grid, _ budget: StepBudget
 }
 
 private func choiceKey(_ answer: String) -> AnswerKey {
-  if let letter = choiceLetter(in: answer) { return AnswerKey(text: "choice:" + String(letter)) }
+  if let letter = choiceLetter(in: answer) { return AnswerKey(text: AnswerKey.choiceMark + String(letter)) }
   return AnswerKey(text: "text:" + lexicalForm(Lexer.tokens(of: answer)))
 }
 

@@ -69,6 +69,9 @@ package func estimate(_ evidence: Evidence, method: Method) -> Estimate {
   case .scope: subgroupVotes(evidence, method)
   case .selfCertainty: Estimate(rewards: evidence.trajectories.map { $0.selfCertainty ?? 0 })
   case .spine: forkingTokens(evidence, method)
+  // The label is the other wording's.
+  case .coRewarding: agreement(evidence, method)
+  case .ttpo: asymmetric(evidence, method)
   }
 }
 

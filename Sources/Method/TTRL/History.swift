@@ -7,6 +7,7 @@
 
 import Answers
 package import Base
+package import Records
 
 /// One prompt's past.
 package struct PromptHistory: Sendable, Equatable {
@@ -35,6 +36,14 @@ package struct PromptHistory: Sendable, Equatable {
     var label: String
     var ratio: Double
     var isFlip: Bool
+
+    /// - Returns: nil if there is no label.
+    init?(_ report: PromptReport) {
+      guard let label = report.label else { return nil }
+      self.label = label
+      ratio = Double(report.labelVotes) / Double(max(report.samples, 1))
+      isFlip = report.isFlip == true
+    }
 
     /// - Returns: nil if there is no label.
     init?(_ judgement: Judgement) {
@@ -66,12 +75,19 @@ package struct History: Sendable {
 
   /// Adds a step's votes. A vote without a label changes nothing.
   package mutating func record(_ judgements: [Judgement]) {
-    for judgement in judgements {
-      guard let visit = PromptHistory.Visit(judgement) else { continue }
-      var entry = self[judgement.prompt]
-      entry.add(visit)
-      byPrompt[judgement.prompt] = entry
-    }
+    for judgement in judgements { add(PromptHistory.Visit(judgement), to: judgement.prompt) }
+  }
+
+  /// Adds a step's votes as its report has them: the same as `record` of its judgements.
+  package mutating func record(_ report: StepReport) {
+    for prompt in report.prompts { add(PromptHistory.Visit(prompt), to: prompt.prompt) }
+  }
+
+  private mutating func add(_ visit: PromptHistory.Visit?, to prompt: UInt32) {
+    guard let visit else { return }
+    var entry = self[prompt]
+    entry.add(visit)
+    byPrompt[prompt] = entry
   }
 }
 

@@ -114,6 +114,10 @@ package struct Lesson: Sendable {
   package var updates: [UpdateReport]
   /// Of PRIME's critic, which is trained before the policy.
   package var processUpdates: [CriticReport] = []
+  /// nil without a critic, and if nothing was trained.
+  package var critic: CriticFigures?
+  /// nil unless options are shown in several orders.
+  package var positions: Positions?
 }
 
 /// The second half of a step: vote, reward, select, compute advantages, update.
@@ -128,6 +132,7 @@ package func learn<P: Policy>(
   var judgements = judgedGroups(
     isGiven ? [] : groups, step: step, prompts: prompts, truth: truth, history: history, method: method
   ) { policy.answer(of: $0, to: $1) }
+  let positions = Positions(of: judgements, prompts: prompts)
   for (index, group) in groups.enumerated() where !isGiven {
     judgements[index].truncatedThinking = group.trajectories.count {
       $0.finish == .length && policy.isThinking(atEndOf: $0, to: prompts[Int(group.prompt)])
@@ -147,6 +152,7 @@ package func learn<P: Policy>(
     processUpdates = try addProcessScores(to: &trained, step: step, by: &policy, method: method)
   }
   assignAdvantages(to: &trained, method: method)
+  let critic = criticFigures(of: trained, method: method)
   let hasZeroAdvantage = isGiven ? [] : trained.map(\.hasZeroAdvantage)
   if method.zeroAdvantageGroups == .skip { trained.removeAll(where: \.hasZeroAdvantage) }
   if !needsScores { try addScores(to: &trained, step: step, by: &policy, method: method) }
@@ -158,7 +164,8 @@ package func learn<P: Policy>(
   try policy.publish()
   return Lesson(
     judgements: judgements, hasZeroAdvantage: hasZeroAdvantage, klToBase: klToBase(of: trained),
-    importance: importanceFigures(of: trained, method: method), updates: updates, processUpdates: processUpdates)
+    importance: importanceFigures(of: trained, method: method), updates: updates, processUpdates: processUpdates,
+    critic: critic, positions: positions)
 }
 
 /// What came of one group: its vote, its rewards and the samples to train on.
@@ -193,12 +200,12 @@ func judgedGroups(
   _ groups: [Group], step: UInt32, prompts: [Prompt], truth: [AnswerKey?], history: History, method: Method,
   answer: (Trajectory, Prompt) -> AnswerKey?
 ) -> [Judgement] {
-  var judgements = groups.map { group in
-    let prompt = prompts[Int(group.prompt)]
-    return judge(
-      prompt: group.prompt, answers: group.trajectories.map { answer($0, prompt) }, trajectories: group.trajectories,
-      step: step, method: method, truth: method.labels == .truth ? truth[Int(group.prompt)] : nil,
-      history: history[group.prompt])
+  let answers = groups.map { group in group.trajectories.map { answer($0, prompts[Int(group.prompt)]) } }
+  var judgements = groups.enumerated().map { place, group in
+    judge(
+      prompt: group.prompt, answers: answers[place], trajectories: group.trajectories, step: step, method: method,
+      truth: method.labels == .truth ? truth[Int(group.prompt)] : nil, history: history[group.prompt],
+      voters: voters(for: place, of: groups, answers, method: method))
   }
   if method.promptWeights == .flips { weigh(&judgements, step: step, history: history, method: method) }
   return judgements
@@ -211,15 +218,19 @@ func judgedGroups(
 ///   - trajectories: parallel to `answers`; empty if only the answers of a whole group are known (`ttrl vote`).
 ///   - truth: the question's true answer if labels are `.truth`, else nil. nil under `.truth` rewards nothing.
 ///   - history: the prompt's labels at earlier visits.
+///   - voters: the answers that elect the label, if they are not those of the group (`voters(for:of:_:method:)`).
 package func judge(
   prompt: UInt32, answers: [AnswerKey?], trajectories: [Trajectory] = [], step: UInt32, method: Method,
-  truth: AnswerKey?, history: PromptHistory = PromptHistory()
+  truth: AnswerKey?, history: PromptHistory = PromptHistory(), voters: [AnswerKey?]? = nil
 ) -> Judgement {
   let groupSize = method.stopsEarly ? method.votes : answers.count
   let needed = votesNeeded(forShare: method.minimumShare, of: groupSize)
   // What a reward command said, if there is one.
   let testimony = Testimony(trajectories, method: method)
-  let elected = testimony?.vote(answers, method: method) ?? majority(of: answers, ties: method.ties, needed: needed)
+  let elected =
+    testimony?.vote(answers, method: method)
+    ?? voters.map { election(by: $0, in: answers, method: method) }
+    ?? majority(of: answers, ties: method.ties, needed: needed)
   let evidence = Evidence(
     step: step, prompt: prompt, answers: testimony?.voting(answers) ?? answers, trajectories: trajectories,
     vote: elected, truth: truth, history: history)

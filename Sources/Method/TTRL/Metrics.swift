@@ -116,6 +116,9 @@ package struct StepMetrics: Sendable, Equatable {
   package var updates: [UpdateReport]
   /// Of the critic; [] without one.
   package var criticUpdates: [CriticReport]
+  /// `Lesson.critic` and `Lesson.positions`.
+  package var critic: CriticFigures?
+  package var positions: Positions?
   /// Response tokens: the mean, and the most.
   package var lengthMean: Double
   package var lengthMax: Int
@@ -151,6 +154,8 @@ package struct StepMetrics: Sendable, Equatable {
     learningRate = TTRL.learningRate(ofStep: step, method: method)
     updates = lesson.updates
     criticUpdates = lesson.processUpdates + lesson.updates.compactMap(\.critic)
+    critic = lesson.critic
+    positions = lesson.positions
     isJudged = method.isJudged
     klToBase = lesson.klToBase
     importance = lesson.importance

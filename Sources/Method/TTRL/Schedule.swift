@@ -11,16 +11,20 @@ package import Records
 /// The prompts of a step: B different ones. Each pass over the training set has its own permutation of the prompts.
 ///
 /// No prompt is left out: the last, incomplete batch of a pass is filled with the first prompts of the same pass. (The
-/// reference drops that batch; so does `lastBatch` `.drop`.)
+/// reference drops that batch; so does `lastBatch` `.drop`.) If a question has several forms, questions are permuted in
+/// place of prompts, and each comes with all of its forms.
 /// - Returns: min(B, promptCount) indices, ascending.
+/// - Precondition: B and the number of prompts are multiples of `Method.forms`.
 package func promptsOfStep(_ step: UInt32, promptCount: Int, method: Method) -> [UInt32] {
-  precondition(promptCount > 0, "a step needs at least one prompt")
-  let size = min(method.promptsPerStep, promptCount)
+  let forms = method.forms
+  precondition(promptCount >= forms, "a step needs at least one prompt")
+  let (count, size) = (promptCount / forms, min(method.promptsPerStep, promptCount) / forms)
   let position = Int(step) % stepsPerPass(promptCount: promptCount, method: method) * size
   let pass = UInt32(passOfStep(step, promptCount: promptCount, method: method))
   var sequence = RandomSequence(seed: method.seed, purpose: .promptOrder, stream: SIMD3(pass, 0, 0))
-  let order = sequence.permutation(of: promptCount)
-  return (0..<size).map { UInt32(order[(position + $0) % promptCount]) }.sorted()
+  let order = sequence.permutation(of: count)
+  return (0..<size).map { order[(position + $0) % count] }.sorted()
+    .flatMap { question in (0..<forms).map { UInt32(question * forms + $0) } }
 }
 
 /// The pass over the training set that a step is in, counted from 0.

@@ -185,14 +185,11 @@ package final class LearnerShell {
   private func noteCritic(_ step: UInt32, _ metrics: StepMetrics) {
     let reports = metrics.criticUpdates
     guard !reports.isEmpty else { return }
-    let tokens = Double(max(reports.reduce(0) { $0 + $1.tokens }, 1))
     Log.info(
       "learner.critic",
       [
-        "step": step, "loss": reports.reduce(0) { $0 + $1.lossSum } / tokens,
-        "clip_ratio": Double(reports.reduce(0) { $0 + $1.clippedTokens }) / tokens,
-        "gradient_norm": reports.reduce(0) { $0 + $1.gradientNorm } / Double(reports.count),
-        "skipped_updates": reports.count { $0.isSkipped },
+        "step": step, "loss": metrics.criticLoss ?? 0, "clip_ratio": metrics.criticClippedShare ?? 0,
+        "gradient_norm": metrics.criticGradientNorm ?? 0, "skipped_updates": reports.count { $0.isSkipped },
       ])
   }
 

@@ -111,9 +111,12 @@ package enum BuiltIn {
   /// - Parameters:
   ///   - name: a path, or the name of a built-in set.
   ///   - takesResponses: whether every question has to have responses.
+  ///   - takesForms: whether options and other wordings are read too.
   /// - Throws: if the file is missing or malformed, with every problem's line.
-  package static func questions(_ name: String, takesResponses: Bool = false) throws -> [Question] {
-    try questionFile(name, takesResponses: takesResponses).questions
+  package static func questions(
+    _ name: String, takesResponses: Bool = false, takesForms: Bool = false
+  ) throws -> [Question] {
+    try questionFile(name, takesResponses: takesResponses, takesForms: takesForms).questions
   }
 
   /// The questions of a data setting, and what of the file is in none of them.
@@ -121,14 +124,17 @@ package enum BuiltIn {
   /// - Parameters:
   ///   - name: a path, or the name of a built-in set.
   ///   - takesResponses: whether every question has to have responses, which are then read too.
+  ///   - takesForms: whether options and other wordings are read too.
   /// - Throws: if the file is missing or malformed, with every problem's line.
-  package static func questionFile(_ name: String, takesResponses: Bool = false) throws -> QuestionFile {
+  package static func questionFile(
+    _ name: String, takesResponses: Bool = false, takesForms: Bool = false
+  ) throws -> QuestionFile {
     if !name.hasPrefix("builtin:"), let problem = OtherInput.questions(at: name) {
       throw QuestionsError(path: name, problem: problem)
     }
     do {
       guard name.hasPrefix("builtin:") else {
-        return try QuestionFile(try Files.read(name), takesResponses: takesResponses)
+        return try QuestionFile(try Files.read(name), takesResponses: takesResponses, takesForms: takesForms)
       }
       guard !takesResponses else {
         throw QuestionsError(

@@ -34,8 +34,12 @@ extension StepReport {
       (.gradientNorm, metrics.gradientNorm), (.updates, Double(metrics.updates.count)),
       (.skippedUpdates, Double(metrics.skippedUpdates)), (.logprobGap, Double(metrics.logprobGap)),
       (.trainSeconds, trainSeconds), (.thinkingTruncationRatio, metrics.truncatedThinkingRatio),
-      (.perplexity, metrics.perplexity),
+      (.perplexity, metrics.perplexity), (.criticLoss, metrics.criticLoss),
+      (.criticClipRatio, metrics.criticClippedShare), (.criticGradientNorm, metrics.criticGradientNorm),
+      (.explainedVariance, metrics.critic?.explainedVariance), (.returnMean, metrics.critic?.returnMean),
+      (.criticAccuracy, metrics.critic?.accuracy), (.positionBias, metrics.positions?.bias),
     ]
+    positions = metrics.positions?.votes.map(UInt32.init(clamping:)) ?? []
     for (name, value) in values { figures[name] = value }
     guard metrics.isGiven else { return }
     for name in FigureName.ofSamples { figures[name] = nil }

@@ -223,9 +223,11 @@ package struct PromptRenderer: Sendable, CustomStringConvertible {
         let prompt = try rendered(question)
         return Prompt(
           index: UInt32(index), tokens: prompt.tokens, kind: question.kind,
-          opensThinking: Thinking.isOpen(atEndOf: prompt.text))
+          opensThinking: Thinking.isOpen(atEndOf: prompt.text), order: question.order)
       },
-      truth: questions.map { question in question.answer.map { rule.key(ofTruth: $0, kind: question.kind) } })
+      truth: questions.map { question in
+        question.fileAnswer.map { rule.key(ofTruth: $0, kind: question.kind) }
+      })
   }
 }
 

@@ -84,14 +84,10 @@ struct RecordedRun {
     let (method, steps) = (run.method, try ledger.newestPolicy())
     for round in try ledger.rounds().map(\.id) where round.purpose == .train && round.step < steps {
       let groups = Group.groups(of: try ledger.trajectoriesWithVerdicts(of: round))
-      let judgements = groups.map { group in
-        let prompt = run.training.prompts[Int(group.prompt)]
-        return judge(
-          prompt: group.prompt, answers: group.trajectories.map { run.reader.answer(of: $0.tokens, to: prompt) },
-          trajectories: group.trajectories, step: round.step, method: method,
-          truth: method.labels == .truth ? run.training.truth[Int(group.prompt)] : nil,
-          history: history[group.prompt])
-      }
+      let judgements = review(
+        groups, step: round.step, prompts: run.training.prompts, truth: run.training.truth, history: history,
+        method: method
+      ) { run.reader.answer(of: $0.tokens, to: $1) }.judgements
       history.record(judgements)
       for (group, judgement) in zip(groups, judgements) {
         let responses = group.trajectories.enumerated().map { sample, trajectory in

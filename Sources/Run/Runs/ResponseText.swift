@@ -28,9 +28,11 @@ package struct ResponseText: ResponseReading {
     return tokenizer.decode(tokens.filter { marks.contains($0) || !tokenizer.isSpecial($0) }, skipSpecial: false)
   }
 
-  /// The answer that a response states, as written and as a key; nil if it states none.
+  /// The answer that a response states, as written and as a key; nil if it states none. The key of a choice is that of
+  /// the option, whatever letter the prompt gives it.
   package func stated(in tokens: [Int32], to prompt: Prompt) -> (text: String, key: AnswerKey)? {
     rule.answer(in: text(of: tokens), kind: prompt.kind, startsInThinking: prompt.opensThinking)
+      .map { ($0.text, $0.key.inFileOrder(prompt.order)) }
   }
 
   /// nil if the response states none.

@@ -176,11 +176,14 @@ package struct Run: Sendable {
     return (steps + evaluations).sorted { ($0.policy, $0.id) < ($1.policy, $1.id) }
   }
 
-  /// The prompts that the run's own evaluations sample: all but those that a model has written.
+  /// The prompts that the run's own evaluations sample: all but those that a model has written, and of the forms of a
+  /// question the first.
   package func evaluatedPrompts(of name: QuestionSet) -> [UInt32] {
     let set = set(name)
     guard settings.evaluatedAs == nil else { return set.prompts.map(\.index) }
-    return zip(set.questions, set.prompts).filter { $0.0.source != QuestionWriting.source }.map(\.1.index)
+    let forms = name == .training ? UInt32(settings.method.forms) : 1
+    return zip(set.questions, set.prompts)
+      .filter { $0.0.source != QuestionWriting.source && $0.1.index % forms == 0 }.map(\.1.index)
   }
 
   package var promptTokens: (training: [[Int32]], heldOut: [[Int32]], transfer: [[Int32]]) {
@@ -193,7 +196,7 @@ package struct Run: Sendable {
       zip(set(name).questions, set(name).prompts).map { question, prompt in
         StoredPrompt(
           set: name, index: prompt.index, id: question.id, text: question.prompt, tokens: prompt.tokens,
-          answer: question.answer)
+          answer: question.fileAnswer)
       }
     }
   }

@@ -90,7 +90,9 @@ package enum RunBeginning {
     let filter = try QuestionFilter(settings)
     let decide: QuestionDecision = { try filter?.decisions(on: $0) }
     let learned = try settings.method.objective.takesResponses ? GivenResponses(settings, model, renderer, decide) : nil
-    let training = try learned?.questions ?? questions(settings.data, settings, model, renderer, decide: decide)
+    let training =
+      try learned?.questions
+      ?? questions(settings.data, settings, model, renderer, forms: settings.forms, decide: decide)
     if settings.method.labels == .truth, !training.kept.contains(where: { $0.answer != nil }) {
       throw RunError.noTruth(path: settings.data)
     }
@@ -178,7 +180,9 @@ package enum RunBeginning {
         used.map { used in all.map { PromptDecision(isKept: used.contains($0.id), reason: .inside) } }
       }
       let learned = try takesResponses ? GivenResponses(asked, model, renderer, decide) : nil
-      let text = try (learned?.questions ?? questions(path, asked, model, renderer, decide: decide)).kept.fileText
+      let forms = set == .training ? asked.forms : .one
+      let text = try (learned?.questions ?? questions(path, asked, model, renderer, forms: forms, decide: decide))
+        .kept.fileText
       guard try Files.readText(directory.questions(set)) == text, try learned?.isEqual(to: directory.responses) ?? true
       else {
         throw RunError.otherQuestions(path: directory.path, set: set == .training ? "training" : "held-out")
@@ -312,23 +316,25 @@ package enum RunBeginning {
   ///   - model: whose context they have to fit.
   ///   - renderer: makes them prompts.
   ///   - takesResponses: whether every question has to have responses.
+  ///   - forms: in which forms each question is asked.
   ///   - decide: which questions are used.
-  /// - Throws: if the file is missing or malformed, if a question that does not fit is refused, or if none is left.
+  /// - Throws: if the file is missing or malformed, if a question that does not fit is refused or has not these forms,
+  ///   or if none is left.
   package static func questions(
     _ name: String, _ settings: RunSettings, _ model: ModelDirectory, _ renderer: PromptRenderer,
-    takesResponses: Bool = false, decide: QuestionDecision = { _ in nil }
+    takesResponses: Bool = false, forms: AskedForms = .one, decide: QuestionDecision = { _ in nil }
   ) throws -> UsedQuestions {
-    let all = try BuiltIn.questions(name, takesResponses: takesResponses)
-    return try used(all, of: name, settings, model, renderer, decide)
+    let all = try BuiltIn.questions(name, takesResponses: takesResponses, takesForms: forms != .one)
+    return try used(all, of: name, settings, model, renderer, forms: forms, decide)
   }
 
   /// Leaves out the questions that a filter does not keep, and those that do not fit.
   ///
   /// - Parameter name: where they are from, for messages.
-  /// - Throws: if a question that does not fit is refused, or if none is left.
+  /// - Throws: if a question that does not fit is refused, has not the forms, or if none is left.
   static func used(
     _ given: [Question], of name: String, _ settings: RunSettings, _ model: ModelDirectory,
-    _ renderer: PromptRenderer, _ decide: QuestionDecision
+    _ renderer: PromptRenderer, forms: AskedForms = .one, _ decide: QuestionDecision
   ) throws -> UsedQuestions {
     var all = given
     let (context, note) = (model.configuration.model.maxPositions, model.configuration.model.contextNote)
@@ -338,17 +344,22 @@ package enum RunBeginning {
       all = zip(all, decisions).filter(\.1.isKept).map(\.0)
     }
     var long: [String] = []
-    for question in all {
-      let tokens = try renderer.rendered(question).tokens
-      let vocabulary = model.configuration.model.vocabularySize
-      if let token = tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
-        throw RunError.badToken(path: name, id: question.id, token: token, vocabulary: vocabulary)
+    for (question, asked) in zip(all, try forms.asked(of: all, path: name, seed: settings.method.seed)) {
+      let lengths = try asked.map { form in
+        let tokens = try renderer.rendered(form).tokens
+        let vocabulary = model.configuration.model.vocabularySize
+        if let token = tokens.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
+          throw RunError.badToken(path: name, id: form.id, token: token, vocabulary: vocabulary)
+        }
+        return tokens.count
       }
-      if tokens.count + Int(settings.maxNewTokens) <= context {
-        used.kept.append(question)
-        used.longest = max(used.longest, tokens.count)
-        used.tokens += tokens.count
+      let longest = lengths.max() ?? 0
+      if longest + Int(settings.maxNewTokens) <= context {
+        used.kept += asked
+        used.longest = max(used.longest, longest)
+        used.tokens += lengths.reduce(0, +)
       } else {
+        // A question is asked in all of its forms, or not at all.
         long.append(question.id)
       }
     }

@@ -71,7 +71,16 @@ package struct RunProposal: Sendable {
     { !$0.method.objective.takesResponses && half(&$0.maxNewTokens, least: least) }
   }
   private static func steps(least: UInt32) -> Halving { { half(&$0.method.steps, least: least) } }
-  private static func prompts(least: Int) -> Halving { { half(&$0.method.promptsPerStep, least: least) } }
+  /// In whole questions, each with all of its forms.
+  private static func prompts(least: Int) -> Halving {
+    { settings in
+      let forms = settings.method.forms
+      var questions = settings.method.promptsPerStep / forms
+      guard half(&questions, least: max(1, least / forms)) else { return false }
+      settings.method.promptsPerStep = questions * forms
+      return true
+    }
+  }
 
   /// A group of one trained response has nothing to compare with.
   private static func votes(least: Int) -> Halving {

@@ -64,7 +64,9 @@ package struct RunTime: Sendable, Equatable {
       let seconds =
         known.first { $0.set == evaluation.set && $0.samples == evaluation.samples }?.seconds
         ?? time {
-          ($0.method.promptsPerStep, $0.method.votes) = (questions[evaluation.set], Int(evaluation.samples))
+          // Of the forms of a training question, the first is evaluated.
+          let forms = evaluation.set == .training ? settings.method.forms : 1
+          ($0.method.promptsPerStep, $0.method.votes) = (questions[evaluation.set] / forms, Int(evaluation.samples))
         }.sampling
       if known.count < 2 * sets.count { known.append((evaluation.set, evaluation.samples, seconds)) }
       return sum + seconds

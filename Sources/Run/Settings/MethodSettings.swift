@@ -1,6 +1,7 @@
 // MethodSettings: what an estimator and the other choices of the method ask of the rest of the settings: what an
 // estimator sets, what it ignores, and what cannot go together.
 
+import Base
 import Records
 
 extension RewardEstimator {
@@ -42,7 +43,39 @@ extension RunSettings {
 
   /// Choices of the method that contradict each other.
   var methodProblems: [String] {
-    estimatorProblems + advantageProblems + promptWeightProblems + errorProblems + brevityProblems
+    estimatorProblems + advantageProblems + promptWeightProblems + errorProblems + brevityProblems + formProblems
+  }
+
+  /// What cannot go together with questions in several forms.
+  private var formProblems: [String] {
+    let (forms, estimator) = (method.forms, method.estimator)
+    guard forms > 1 || method.choiceOrders > 1 else { return [] }
+    let what = estimator == .coRewarding ? "estimator co-rewarding" : "choice-orders \(method.choiceOrders)"
+    var found: [String] = []
+    if estimator == .coRewarding, method.choiceOrders > 1 {
+      found.append(
+        "choice-orders and estimator co-rewarding each ask a question in forms of their own; leave one of them out")
+    } else if !estimator.traits.usesLabel {
+      found.append(
+        "choice-orders lets the samples of all orders elect one label, and estimator \(estimator.rawValue) counts "
+          + "those of one prompt; use an estimator that rewards agreement, as vote, or leave choice-orders out")
+    }
+    if method.promptsPerStep % forms != 0 {
+      found.append(
+        "\(what) makes \(forms) prompts of a question, and prompts-per-step is \(method.promptsPerStep); make it a "
+          + "multiple of \(forms)")
+    }
+    if method.stopsEarly, estimator != .coRewarding {
+      found.append("\(what) lets the samples of all orders vote, and early-stop looks at one prompt; turn it off")
+    }
+    if hasRewardCommand {
+      found.append(
+        "\(what) elects a label over several prompts, and a reward command is asked about one; leave one of them out")
+    }
+    if method.choiceOrders > 1, method.answers == .reference {
+      found.append("choice-orders needs the letters of answers, and answer-rule reference has texts; use exact")
+    }
+    return found
   }
 
   private var brevityProblems: [String] {

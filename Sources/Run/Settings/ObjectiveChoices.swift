@@ -47,7 +47,8 @@ extension PolicyObjective {
 
   /// Settings of how a step samples, votes and compares a response with its sampler.
   private static let ofSampling = [
-    "votes", "selection", "labels", "ties", "estimator", "prompt-weights", "vote-entropy-low", "vote-entropy-high",
+    "choice-orders", "votes", "selection", "labels", "ties", "estimator", "prompt-weights", "vote-entropy-low",
+    "vote-entropy-high",
     "early-stop", "early-stop-error", "reward-command", "clip-low", "clip-high", "dual-clip", "staleness",
     "importance-cap", "zero-advantage-groups", "kl-estimator", "kl-in",
   ]
@@ -120,7 +121,7 @@ extension RunSettings {
         found.append(
           "objective \(name) has no weights of prompts; leave out prompt-weights \(method.promptWeights.rawValue)")
       }
-      if method.objective == .ppo, [.restrain, .ettrl, .spine].contains(method.estimator) {
+      if method.objective == .ppo, [.restrain, .ettrl, .spine, .ttpo].contains(method.estimator) {
         found.append(
           "estimator \(method.estimator.rawValue) changes advantages, and objective ppo has those of its critic; use "
             + "another estimator, or objective clip or gspo")

@@ -98,6 +98,9 @@ package enum SettingTable {
     Setting(
       "last-batch", .choice, "the incomplete last batch of a pass: fill it, or drop its prompts",
       \RunSettings.method.lastBatch),
+    Setting(
+      "choice-orders", .integer(1...10), "orders of its options in which each question is asked; each is a prompt",
+      \RunSettings.method.choiceOrders),
     Setting("votes", .integer(1...65536), "responses sampled per prompt; all of them vote", \RunSettings.method.votes),
     Setting(
       "train-samples", .integer(1...65536), "responses trained on per prompt", \RunSettings.method.trainSamples),

@@ -351,7 +351,7 @@ private func firstRepeatedKey(in members: [JSON.Member]) -> Int? {
   // number never becomes quadratic.
   var order: [(hash: UInt64, index: Int)] = []
   order.reserveCapacity(members.count)
-  for (index, member) in members.enumerated() { order.append((hash(member.key), index)) }
+  for (index, member) in members.enumerated() { order.append((stableHash(member.key), index)) }
   order.sort { left, right in
     if left.hash != right.hash { return left.hash < right.hash }
     let (first, second) = (members[left.index].key, members[right.index].key)
@@ -367,9 +367,9 @@ private func firstRepeatedKey(in members: [JSON.Member]) -> Int? {
 }
 
 /// FNV-1a over the UTF-8 bytes: the same in every process, unlike Swift's own hash.
-private func hash(_ key: String) -> UInt64 {
+package func stableHash(_ text: String) -> UInt64 {
   var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-  for byte in key.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+  for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
   return hash
 }
 

@@ -55,6 +55,7 @@ package enum RandomPurpose: UInt64, Sendable {
   case promptSkips = 12
   case subgroups = 13
   case questionExamples = 14
+  case choiceOrders = 15
 
   /// The Philox key of this purpose under a run's seed.
   package func key(seed: UInt64) -> UInt64 { seed &* 0x9E37_79B9_7F4A_7C15 ^ (rawValue &* 0xD6E8_FEB8_6659_FD93) }

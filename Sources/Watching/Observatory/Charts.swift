@@ -116,6 +116,11 @@ package enum Charts {
         Curve(.step(.tieRatio), "tied vote", "tie", .other, .solid),
       ]),
     ChartDescription(
+      "Position bias",
+      "How unequally often the places of options are chosen, whatever option is there. 0 is no preference for a place.",
+      top: 0.1,
+      curves: [Curve(.step(.positionBias), "position bias", "position bias", .majority, .solid)]),
+    ChartDescription(
       "Label changes",
       "Distinct labels per question: if they become few, one answer takes over. Flips: labels that differ from the "
         + "question's visit before. Overturned: flips of labels that most responses had agreed on.",

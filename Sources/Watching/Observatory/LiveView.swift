@@ -91,7 +91,7 @@ package enum LiveView {
 
   private static func health(_ digest: RunDigest, _ page: Canvas) -> [String] {
     var parts = [.perplexity, .majorityRatio, .entropy].compactMap { curve($0, digest, page) }
-    var signs: [FigureName] = [.distinctLabelRatio, .zeroAdvantageRatio]
+    var signs: [FigureName] = [.distinctLabelRatio, .zeroAdvantageRatio, .positionBias]
     if digest.last(.noAnswerRatio) ?? 0 >= ProgressLine.noAnswerRatioHigh { signs.append(.noAnswerRatio) }
     parts += signs.compactMap { value($0, digest) }
     if let gap = digest.last(.logprobGap), gap != 0 { parts.append("logprob gap \(Figures.short(gap))") }

@@ -57,6 +57,7 @@ package struct ResponseView: Sendable {
     case notDrawn = "not drawn for training"
     case noSignal = "not trained on: all rewards of the group are equal"
     case unneeded = "not needed for the vote"
+    case excluded = "left out: the reward command called it not valid, or gave no verdict"
   }
 
   package init(

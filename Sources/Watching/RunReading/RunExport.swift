@@ -129,7 +129,7 @@ package final class RunExport {
         .question(
           ArchivedQuestion(
             set: name, index: prompt.index, id: question.id, text: question.prompt, tokens: prompt.tokens,
-            kind: prompt.kind, truth: question.answer, truthKey: truth?.text, row: question.json)))
+            kind: prompt.kind, truth: question.fileAnswer, truthKey: truth?.text, row: question.json)))
     }
   }
 

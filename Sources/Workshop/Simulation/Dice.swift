@@ -28,6 +28,7 @@ struct Dice: Sendable {
     case given = 15
     case standby = 16
     case releases = 17
+    case forms = 18
   }
 
   private let key: UInt64

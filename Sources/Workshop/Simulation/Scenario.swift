@@ -303,7 +303,22 @@ package struct Scenario: Sendable {
     drawObjective(&method)
     drawVerdicts(&method)
     drawGiven(&method)
+    drawForms(&method, promptCount: promptCount)
     return method
+  }
+
+  /// In how many forms a question is asked; drawn from separate dice too. Every question has to have all of its forms.
+  private static func drawForms(_ method: inout Method, promptCount: Int) {
+    var dice = Dice(seed: method.seed, stream: .forms)
+    let orders = dice.pick([1, 1, 2, 3])
+    if method.estimator == .coRewarding, promptCount % method.forms != 0 { method.estimator = .vote }
+    let canVoteTogether =
+      method.estimator.traits.usesLabel && method.estimator != .coRewarding && !method.stopsEarly
+      && !method.objective.takesResponses
+    if canVoteTogether, promptCount % orders == 0 { method.choiceOrders = orders }
+    guard method.forms > 1 else { return }
+    method.isJudged = false
+    method.promptsPerStep = max(1, method.promptsPerStep / method.forms) * method.forms
   }
 
   /// Whether the steps learn given responses; drawn from separate dice too. Then nothing votes, and nothing is stale.

@@ -41,6 +41,7 @@ struct ComparedMethod {
     ComparedMethod("ettrl", "certain responses count more", "--estimator ettrl"),
     ComparedMethod("scope", "each half of a group has a label of its own", "--estimator scope"),
     ComparedMethod("spine", "only tokens of high entropy are trained", "--estimator spine"),
+    ComparedMethod("ttpo", "only uncertain agreement and certain errors teach", "--estimator ttpo"),
     ComparedMethod("self-certainty", "certain distributions are rewarded (Intuitor)", "--estimator self-certainty"),
     ComparedMethod("flips", "prompts whose labels change count less (TTRL-Guard)", "--prompt-weights flips"),
     ComparedMethod("maxrl", "a reward is divided by its group's mean (MaxRL)", "--advantage maxrl"),
