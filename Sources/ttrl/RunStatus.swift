@@ -97,6 +97,9 @@ struct RunStatus {
       "policy    \(policies.last?.version.number ?? 0)",
     ]
     if let time = history.steps.last?.timeText { lines.append("time      \(time)") }
+    if let last = history.steps.last, let bias = last[.positionBias] {
+      lines.append("places    position bias of step \(last.step): \(Figures.percent(bias))")
+    }
     if condition.isGoingOn {
       lines += waits.isEmpty ? ["waits for \(waiting)"] : waits.map { "waits     \(Self.sentence($0))" }
     }

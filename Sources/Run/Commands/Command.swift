@@ -201,12 +201,22 @@ package struct Command: Sendable {
     let widest = 30
     let width = heads.map(\.count).filter { $0 <= widest }.max() ?? 0
     for (head, setting) in zip(heads, shown) {
-      if head.count > width { lines.append(head) }
+      if head.count > width { lines += Self.wrapped(head) }
       let margin = head.count > width ? String(repeating: " ", count: width) : head
       let text = setting.help + note(on: setting)
       lines.append(margin + String(repeating: " ", count: width - margin.count + 2) + text)
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// Characters of a line with the choices of a setting.
+  private static let headMax = 120
+
+  /// A head of many choices in several lines.
+  private static func wrapped(_ head: String) -> [String] {
+    guard head.count > headMax, let mark = head.prefix(headMax).lastIndex(of: "|") else { return [head] }
+    let next = head.index(after: mark)
+    return [String(head[..<next])] + wrapped("    " + head[next...])
   }
 
   /// A setting's defaults, "[240; builtin: 30]", or that it is needed.
