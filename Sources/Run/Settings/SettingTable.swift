@@ -41,7 +41,7 @@ package enum SettingTable {
     Setting("transfer", .text("FILE,FILE,…"), "further sets of questions for evaluation only", \RunSettings.transfer),
     Setting(
       "responses", .text("RUN|ARCHIVE"),
-      "objective sft: learn the majority's responses of a finished run, or of an archive; awr: all of them",
+      "objective sft: learn the majority's responses of a run or an archive; awr: all of them",
       \RunSettings.responses),
     Setting(
       "template", .text("NAME"),

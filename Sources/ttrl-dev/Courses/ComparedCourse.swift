@@ -103,7 +103,7 @@ extension CourseQuestion {
   private static let warmUp = CourseQuestion(
     "A supervised warm-up",
     "Only questions of 8 to 10 terms, of which the base model answers few. The warm-up learns 16 solved questions that "
-      + "are not asked. Both arms take 16 steps.",
+      + "are not asked: right answers, which the vote alone does not have. Both arms take 16 steps.",
     flags: "--data RUNS/long.jsonl --held-out RUNS/long-held-out.jsonl",
     [
       CourseArm("vote-alone", "16 steps of the vote", "--steps 16"),
@@ -209,8 +209,8 @@ extension CourseQuestion {
   /// (ReLIFT, R-Zero) Questions of which no response was rewarded.
   private static let hardest = CourseQuestion(
     "The hardest questions",
-    "The built-in questions; a label needs half of the votes, so questions on which responses disagree fail. All arms "
-      + "take 24 steps.",
+    "The built-in questions; a label needs half of the votes, so questions on which responses disagree fail. "
+      + "Demonstrations are right answers, which the other arms do not have. All arms take 24 steps.",
     flags: "--held-out builtin:held-out --min-share 0.5",
     [
       CourseArm("no-passes", "24 steps of the vote", "--steps 24"),
