@@ -82,7 +82,9 @@ extension World {
   /// - Throws: `ToyPolicyError` if the delivered version is not kept.
   fileprivate func result(carries: Bool) throws -> StageResult {
     let delivered = scenario.delivered
-    guard let bytes = self[disk: finisher].policies[delivered] else { throw ToyPolicyError.wrongLength(found: 0, expected: 1) }
+    guard let bytes = self[disk: finisher].policies[delivered] else {
+      throw ToyPolicyError.wrongLength(found: 0, expected: 1)
+    }
     let newest = checkpoints.newest
     return StageResult(
       prompts: scenario.prompts.count, heldOut: scenario.heldOut.count, published: bytes,
