@@ -45,6 +45,8 @@ package final class CoordinatorShell {
   private var standbys: StandbyDesk?
   /// Links to other coordinators, which are told of this one.
   private var heralds: [String: Link] = [:]
+  /// Until when processes can be on their way that were connected to the coordinator before this one.
+  private var latecomersUntil = Instant.zero
   private var superseded: (term: Term, addresses: [String])?
   /// Files of the learner that a thread has verified.
   private var verified: Inbox<Verified>?
@@ -97,6 +99,7 @@ package final class CoordinatorShell {
     self.durability = try durability ?? recorder.durability()
     try recorder.keep(self.durability)
     hasTakenOver = takeover?.term != nil
+    if hasTakenOver { latecomersUntil = MonotonicClock.now() + Limits.search }
     if let takeover { try recorder.takeOver(under: takeover.term) }
     let tokens = run.promptTokens
     machine = Coordinator(
@@ -414,7 +417,8 @@ package final class CoordinatorShell {
   /// deadline, is told that the run is finished and closes its connection.
   private func leave(by deadline: Instant) {
     let isHeld = standbys?.isHolding == true
-    guard isHeld || !links.isEmpty && MonotonicClock.now() < deadline else {
+    let now = MonotonicClock.now()
+    guard isHeld || now < latecomersUntil || !links.isEmpty && now < deadline else {
       return exit(0, "every round is complete")
     }
     loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.leave(by: deadline) }
