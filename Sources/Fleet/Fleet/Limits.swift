@@ -33,8 +33,6 @@ extension Limits {
   /// How long an attempt to connect may take if there are other addresses: a machine that is gone, or a process that is
   /// paused, does not answer at all.
   package static let oneOfSeveral = Instant.Span.seconds(2)
-  /// How long a process can need to find the coordinator that has taken over: a pause, and an attempt in vain.
-  package static let search = reconnectLongest + oneOfSeveral + Instant.Span.seconds(1)
   /// How often a coordinator that has taken over tells the former one.
   package static let heraldInterval = Instant.Span.seconds(3)
 

@@ -68,6 +68,8 @@ package final class CoordinatorShell {
   private static let tickInterval = Instant.Span.milliseconds(500)
   /// How long a finished coordinator waits for its peers to leave first.
   private static let farewell = Instant.Span.seconds(3)
+  /// How long a process can need to find the coordinator that has taken over: a pause, and an attempt in vain.
+  private static let search = Limits.reconnectLongest + Limits.oneOfSeveral + .seconds(1)
 
   /// Opens the run: takes its lock, reads the durable state, and continues from there.
   ///
@@ -99,7 +101,7 @@ package final class CoordinatorShell {
     self.durability = try durability ?? recorder.durability()
     try recorder.keep(self.durability)
     hasTakenOver = takeover?.term != nil
-    if hasTakenOver { latecomersUntil = MonotonicClock.now() + Limits.search }
+    if hasTakenOver { latecomersUntil = MonotonicClock.now() + Self.search }
     if let takeover { try recorder.takeOver(under: takeover.term) }
     let tokens = run.promptTokens
     machine = Coordinator(
