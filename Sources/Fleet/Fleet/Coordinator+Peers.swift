@@ -9,7 +9,7 @@ extension Coordinator {
   mutating func greet(_ hello: Hello, _ id: PeerID, _ effects: inout [CoordinatorEffect]) {
     guard hello.term <= welcome.term else {
       // What is finished stays: the other one could not do better.
-      guard !isFinished else { return effects.append(.send(.finished, to: id)) }
+      guard !hasEnded else { return effects.append(.send(.finished, to: id)) }
       let isLeader = hello.role == .coordinator || hello.role == .standby
       return abdicate(under: hello.term, to: isLeader ? hello.relay : "", &effects)
     }

@@ -339,6 +339,7 @@ package final class CoordinatorShell {
       try store.removeSpare()
       try recorder.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version)
       }
+      loop.soon { self.handle(.ended) }
       leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let fault): fail(CoordinatorFailure.broken("\(fault)"))
     }
