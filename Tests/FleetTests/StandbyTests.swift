@@ -268,6 +268,7 @@ private struct StandbyBench {
       memory: CoordinatorMemory(
         closedRounds: Small.plan().map(\.id), policies: [Small.manifest(0), Small.manifest(1)]))
     #expect(bench.on(.tick).contains(.finish))
+    _ = bench.on(.ended)
     _ = bench.on(.connected(PeerID(2)))
     #expect(bench.say(hello(.worker, term: Term.first.next(of: 1)), from: 2) == [.send(.finished, to: PeerID(2))])
   }
@@ -297,6 +298,9 @@ private struct StandbyBench {
     #expect(address(worker.receive(.disconnected, now: .zero)) == "a:1")
     _ = worker.receive(.connected, now: .zero)
     _ = worker.receive(.received(.welcome(welcome)), now: .zero)
+    // One without standbys does not show that it is alive.
+    #expect(!worker.receive(.tick(tokens: 0), now: .zero + .seconds(1)).contains(.disconnect))
+    _ = worker.receive(.received(.standbys(["b:1"], silence: .seconds(3))), now: .zero)
     // A coordinator that says nothing is left.
     for second in UInt64(1)...3 {
       #expect(!worker.receive(.tick(tokens: 0), now: .zero + .seconds(second)).contains(.disconnect))

@@ -10,7 +10,7 @@ extension Coordinator {
     guard hello.edition == Edition.own else { return dismiss(id, .otherEdition(hello.edition), &effects) }
     guard hello.term <= welcome.term else {
       // What is finished stays: the other one could not do better.
-      guard !isFinished else { return effects.append(.send(.finished, to: id)) }
+      guard !hasEnded else { return effects.append(.send(.finished, to: id)) }
       let isLeader = hello.role == .coordinator || hello.role == .standby
       return abdicate(under: hello.term, to: isLeader ? hello.relay : "", &effects)
     }

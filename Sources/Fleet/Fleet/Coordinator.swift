@@ -43,6 +43,8 @@ package struct Coordinator: Sendable {
   var others: [String]
   var lastTold = Instant.zero
   var isFinished = false
+  /// The end is durable, also at a standby if that is asked for.
+  var hasEnded = false
   /// The run ends only when a learner holds the last version, because that learner's checkpoint is the run's product. A
   /// learner that is behind (its newest checkpoint was damaged) first trains the missing steps. This is false if
   /// nothing is trained, or if all rounds were complete before this start.
@@ -92,7 +94,8 @@ package struct Coordinator: Sendable {
     case .decided(let round, let prompt, let unneeded): decide(round, prompt, unneeded, &effects)
     case .judged(let verdicts): judge(verdicts, &effects)
     case .answered(let term, let address):
-      if term > welcome.term, !isFinished { abdicate(under: term, to: address, &effects) }
+      if term > welcome.term, !hasEnded { abdicate(under: term, to: address, &effects) }
+    case .ended: hasEnded = true
     case .tick: watch(now: now, &effects)
     }
     advance(now: now, &effects)

@@ -24,6 +24,8 @@ package enum CoordinatorEvent: Sendable, Equatable {
   case notAtHand(PolicyManifest)
   /// The bundle that `bundle(.make)` asked for is ready.
   case bundled(BundleManifest)
+  /// `finish` was performed: the run's end is durable.
+  case ended
   /// The coordinator that `tell` reached leads under this term.
   case answered(Term, by: String)
   case tick

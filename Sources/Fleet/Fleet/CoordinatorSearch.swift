@@ -33,6 +33,7 @@ struct CoordinatorSearch: Sendable {
   private(set) var term = Term.none
   private var silence: Instant.Span?
   private var isConnected = false
+  private var isWelcome = false
   private var lastHeard = Instant.zero
   private var lastTick = Instant.zero
 
@@ -52,7 +53,7 @@ struct CoordinatorSearch: Sendable {
 
   /// The next attempt.
   mutating func next() -> Attempt {
-    isConnected = false
+    (isConnected, isWelcome) = (false, false)
     let pause = attempts % addresses.count == 0 ? backoff.next() : .zero
     let address = addresses[(first + attempts) % addresses.count]
     attempts += 1
@@ -68,6 +69,9 @@ struct CoordinatorSearch: Sendable {
   mutating func welcomed(_ term: Term) -> Bool {
     guard term >= self.term else { return false }
     self.term = term
+    isWelcome = true
+    // Only a coordinator with standbys shows that it is alive, and says so.
+    silence = nil
     first = (first + max(attempts, 1) - 1) % addresses.count
     attempts = 0
     backoff.reset()
@@ -93,8 +97,8 @@ struct CoordinatorSearch: Sendable {
     if now.since(lastTick) > Limits.tickGap { lastHeard = now }
     lastTick = now
     // Without standbys there is no other coordinator, and nothing says that this one is alive.
-    guard isConnected, silence != nil || addresses.count > 1 else { return false }
-    guard now.since(lastHeard) > silence ?? Limits.silence else { return false }
+    let limit = isWelcome ? silence : addresses.count > 1 ? Limits.silence : nil
+    guard isConnected, let limit, now.since(lastHeard) > limit else { return false }
     // The next address comes first: the one that is silent would take the whole deadline.
     attempts = max(attempts, 1)
     return true

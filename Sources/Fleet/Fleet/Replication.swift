@@ -1,12 +1,12 @@
 // Replication: how far the standbys' copies of the ledger are, and what may be said before they are further.
 //
 // The coordinator's shell tells it of every commit. It sends each standby the commits that follow its position, a few
-// megabytes ahead, and keeps the newest commits for standbys that are behind. A standby that is too far behind, or whose
-// copy is of another term, gets a copy of everything (a snapshot) and then the commits after it.
+// megabytes ahead, and keeps the newest commits for standbys that are behind. A standby that is too far behind, or has
+// a copy of another term, gets a copy of everything (a snapshot) and then the commits after it.
 //
-// With `replicated`, what acknowledges work waits until every standby that follows has the commits made so far: then any
-// of them can take over without the loss of anything that was acknowledged. Without a standby it waits for one. Only a
-// coordinator that has itself taken over goes on without: the other copy is the one that was lost.
+// With `replicated`, what acknowledges work waits until every standby that follows has the commits made so far: then
+// any of them can take over without the loss of anything that was acknowledged. Without a standby it waits for one.
+// Only a coordinator that has itself taken over goes on without: the other copy is the one that was lost.
 //
 // Like the state machines it reads no clock and opens no file. The simulator runs it too.
 

@@ -45,6 +45,8 @@ package final class CoordinatorShell {
   private var standbys: StandbyDesk?
   /// Links to other coordinators, which are told of this one.
   private var heralds: [String: Link] = [:]
+  /// Until when processes can be on their way that were connected to the coordinator before this one.
+  private var latecomersUntil = Instant.zero
   private var superseded: (term: Term, addresses: [String])?
   /// Files of the learner that a thread has verified.
   private var verified: Inbox<Verified>?
@@ -66,6 +68,8 @@ package final class CoordinatorShell {
   private static let tickInterval = Instant.Span.milliseconds(500)
   /// How long a finished coordinator waits for its peers to leave first.
   private static let farewell = Instant.Span.seconds(3)
+  /// How long a process can need to find the coordinator that has taken over: a pause, and an attempt in vain.
+  private static let search = Limits.reconnectLongest + Limits.oneOfSeveral + .seconds(1)
 
   /// Opens the run: takes its lock, reads the durable state, and continues from there.
   ///
@@ -97,6 +101,7 @@ package final class CoordinatorShell {
     self.durability = try durability ?? recorder.durability()
     try recorder.keep(self.durability)
     hasTakenOver = takeover?.term != nil
+    if hasTakenOver { latecomersUntil = MonotonicClock.now() + Self.search }
     if let takeover { try recorder.takeOver(under: takeover.term) }
     let tokens = run.promptTokens
     machine = Coordinator(
@@ -334,6 +339,7 @@ package final class CoordinatorShell {
       try store.removeSpare()
       try recorder.finish(delivering: machine.delivered) { version throws(PlatformError) in try store.bytes(of: version)
       }
+      loop.soon { self.handle(.ended) }
       leave(by: MonotonicClock.now() + Self.farewell)
     case .fail(let fault): fail(CoordinatorFailure.broken("\(fault)"))
     }
@@ -414,7 +420,8 @@ package final class CoordinatorShell {
   /// deadline, is told that the run is finished and closes its connection.
   private func leave(by deadline: Instant) {
     let isHeld = standbys?.isHolding == true
-    guard isHeld || !links.isEmpty && MonotonicClock.now() < deadline else {
+    let now = MonotonicClock.now()
+    guard isHeld || now < latecomersUntil || !links.isEmpty && now < deadline else {
       return exit(0, "every round is complete")
     }
     loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.leave(by: deadline) }

@@ -1,9 +1,9 @@
 // StandbyShell: a standby as a process.
 //
 // Bytes → messages → the machine (Fleet.Standby) → effects → files, ledger and bytes, on one loop. The machine makes
-// all decisions. A standby needs an address, a key and an empty directory: everything else comes from the
-// coordinator. It listens at its address from the beginning, so that the address is its own. It tells every caller where
-// the coordinator is, and ends the connection. Not here: what it does when it leads (CoordinatorRole).
+// all decisions. A standby needs an address, a key and an empty directory: everything else comes from the coordinator.
+// It listens at its address from the beginning, so that the address is its own. It tells every caller where the
+// coordinator is, and ends the connection. Not here: what it does when it leads (CoordinatorRole).
 
 package import Base
 package import CoordinatorRole
@@ -161,6 +161,10 @@ package final class StandbyShell {
       })
     caller = link
     callers.append(link)
+    loop.schedule(at: MonotonicClock.now() + Limits.helloDeadline) {
+      caller?.close()
+      self.callers.removeAll { $0 === link }
+    }
   }
 
   /// Writes fleet.json, as a coordinator does: for people who look at the copy.
@@ -192,29 +196,31 @@ package final class StandbyShell {
     }
   }
 
-  /// The machine is in the middle of its list of effects: the event is handled later.
-  private func report(_ event: StandbyEvent) { loop.soon { self.handle(event) } }
-
+  /// The machine is in the middle of its list of effects: events that follow from one are handled later.
   private func perform(_ effect: StandbyEffect) throws {
     switch effect {
     case .connect(let next): uplink.connect(to: next.address, after: next.pause, within: next.deadline)
     case .send(let message): uplink.send(message)
     case .disconnect: uplink.disconnect("the coordinator is silent, has a lower term, or broke the protocol")
     case .transfer(let effect): transfer.perform(effect)
-    case .compare(let snapshot): report(.lacking(try replica.lacking(of: snapshot)))
+    case .compare(let snapshot):
+      let files = try replica.lacking(of: snapshot)
+      loop.soon { self.handle(.lacking(files)) }
     case .write(let index, let offset, let bytes): try replica.write(index: index, at: offset, bytes)
     case .install(let snapshot):
       let isFit = try replica.install(snapshot)
-      if isFit {
-        Log.info("standby.copied", ["term": snapshot.position.term, "commit": snapshot.position.number])
-      } else {
+      guard isFit else {
         Log.warning("standby.copy_damaged", ["commit": snapshot.position.number])
+        return loop.soon { self.handle(.unfit) }
       }
-      report(isFit ? .installed : .unfit)
+      Log.info("standby.copied", ["term": snapshot.position.term, "commit": snapshot.position.number])
+      loop.soon { self.handle(.installed) }
     case .apply(let commits):
-      let isFit = try replica.apply(commits)
-      if !isFit { Log.warning("standby.commit_unfit", ["commit": commits[0].number]) }
-      report(isFit ? .applied(commits[commits.count - 1].number) : .unfit)
+      guard try replica.apply(commits), let last = commits.last?.number else {
+        Log.warning("standby.commit_unfit", ["commit": commits.first?.number ?? 0])
+        return loop.soon { self.handle(.unfit) }
+      }
+      loop.soon { self.handle(.applied(last)) }
     case .dropPolicies(let versions): try replica.drop(versions)
     case .lead(let term, let others):
       Log.warning("standby.takes_over", ["term": term, "commit": machine.reached.number])

@@ -210,6 +210,7 @@ final class SimulatedCoordinator: Shell {
       isFinished = true
       if !world.isComplete { world.finisher = seat }
       world.isComplete = true
+      feed(.ended, in: world)
     case .fail(let fault): world.violate("the coordinator gave up: \(fault)")
     }
   }

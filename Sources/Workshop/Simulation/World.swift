@@ -269,12 +269,13 @@ final class World {
   /// copy, and the standby follows.
   private func makeLeader(_ seat: SeatID) -> any Shell {
     let other = "\(leaderSeats.first { $0 != seat } ?? seat)"
+    // A new disk is empty, except that a learner can have left a version there.
+    let isEmpty = directories[seat]?.manifests.isEmpty ?? true
+    let former = directories[seat]?.following ?? (isEmpty ? [other] : nil)
     if seat != Self.coordinatorSeat {
       return SimulatedStandby(seat: seat, following: [other], seen: .none, world: self)
     }
-    if let former = directories[seat]?.following ?? (directories[seat] == nil ? [other] : nil) {
-      return SimulatedStandby(seat: seat, following: former, seen: .none, world: self)
-    }
+    if let former { return SimulatedStandby(seat: seat, following: former, seen: .none, world: self) }
     return SimulatedCoordinator(seat: seat, takeover: nil, world: self)
   }
 
