@@ -43,7 +43,7 @@ package final class CoordinatorShell {
   private let durability: Durability
   private let hasTakenOver: Bool
   private var standbys: StandbyDesk?
-  /// Links to other coordinators, which are told of this one.
+  /// To other coordinators, which are told of this one.
   private var heralds: [String: Link] = [:]
   /// Until when processes can be on their way that were connected to the coordinator before this one.
   private var latecomersUntil = Instant.zero
@@ -421,9 +421,8 @@ package final class CoordinatorShell {
   private func leave(by deadline: Instant) {
     let isHeld = standbys?.isHolding == true
     let now = MonotonicClock.now()
-    guard isHeld || now < latecomersUntil || !links.isEmpty && now < deadline else {
-      return exit(0, "every round is complete")
-    }
+    let isAwaited = isHeld || now < latecomersUntil || !links.isEmpty && now < deadline
+    guard isAwaited else { return exit(0, "every round is complete") }
     loop.schedule(at: MonotonicClock.now() + .milliseconds(20)) { self.leave(by: deadline) }
   }
 

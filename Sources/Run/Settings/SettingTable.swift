@@ -316,7 +316,7 @@ package enum SettingTable {
       \OperationSettings.gradient, \BenchmarkSettings.gradient),
     Setting(
       "coordinator", .text("HOST:PORT"),
-      "where the coordinator is, and its standbys, as A,B; train: for its processes, if not where it listens",
+      "where the coordinator is, or A,B with its standbys; train: for its processes",
       \OperationSettings.coordinator, \BroadcastSettings.coordinator, \LoadSettings.coordinator),
     Setting(
       "follow", .text("HOST:PORT,…"), "standby: where the coordinator is; further addresses are other standbys",

@@ -390,6 +390,8 @@ final class SimulatedCoordinator: Shell {
       return world.schedule(.done(.notAtHand(manifest)), on: seat, after: .zero)
     }
     world[disk: seat].handedOver = nil
+    // It takes the name, also of a file that a process left half written when it died.
+    world[disk: seat].drop(manifest.version)
     world[disk: seat].unverified = (manifest.version, bytes)
     incoming = (manifest.version, bytes, true)
     world.schedule(.done(.named(manifest)), on: seat, after: .zero)
