@@ -174,7 +174,10 @@ package struct CourseDirectory: Sendable {
   /// Skips a stage whose filter keeps too few questions. When this returns, the decision is durable, and is not made
   /// again.
   ///
-  /// - Parameter filtered: what the filter does with each question.
+  /// - Parameters:
+  ///   - index: of the stage, from 0.
+  ///   - filtered: what its filter does with each question.
+  ///   - least: the stage's `skip-below`.
   /// - Returns: the reason.
   /// - Throws: `PlatformError`, for example on a full disk.
   package func skip(stage index: Int, _ filtered: FilteredQuestions, least: Int) throws -> String {
