@@ -33,6 +33,7 @@ package enum Files {
   /// A part of a file.
   ///
   /// - Parameters:
+  ///   - path: of the file.
   ///   - start: where the part begins.
   ///   - count: its bytes; fewer are returned if the file ends before.
   /// - Throws: `.file`.
