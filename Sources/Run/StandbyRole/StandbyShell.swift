@@ -149,8 +149,10 @@ package final class StandbyShell {
     var caller: Link?
     let link = Link(
       connection, firstFrameBytes: Limits.helloBytes,
-      onMessage: { _ in
-        caller?.send(.standbys(["\(self.uplink.coordinator)"], silence: self.options.patience))
+      onMessage: { message in
+        if case .hello(let hello) = message, hello.speaks.knowsStandbys {
+          caller?.send(.standbys(["\(self.uplink.coordinator)"], silence: self.options.patience))
+        }
         caller?.finish()
         self.callers.removeAll { $0 === caller }
         caller = nil

@@ -107,6 +107,8 @@ final class SimulatedCoordinator: Shell {
     decoder.append(bytes)
     do {
       while let message = try decoder.next() {
+        // The answer is in the version that a hello has decided.
+        decoders[id] = decoder
         feed(.received(message, from: id), in: world)
         // The message can have ended the connection or the process.
         guard decoders.contains(id), world.survives(seat, incarnation: incarnation) else { return }

@@ -64,8 +64,8 @@ extension World {
     if links[id].isDialling { links[id].early.append(message) } else { send(message, on: id, from: seat) }
   }
 
-  /// The versions of the protocol that a process speaks which starts now. In some runs a part of the processes are of an
-  /// earlier release, each until it is started again.
+  /// The versions of the protocol that a process speaks which starts now. In some runs a part of the processes are of
+  /// an earlier release, each until it is started again.
   func spokenVersions() -> ProtocolVersions {
     let earlier = ProtocolVersions(oldest: ProtocolVersions.greeting, newest: ProtocolVersions.standbys - 1)
     return mixesReleases && releaseDice.chance(0.5) ? earlier : .own
