@@ -81,6 +81,13 @@ import Testing
     #expect(refused(["learners": "5"], of: try saved(try settings(["reduction": "exact"]))) == [])
   }
 
+  @Test func `a setting that the release before does not have is written only if it is used`() throws {
+    let text = RunManifest.text(id: "7", settings: RunSettings(), modelIdentity: "abc")
+    #expect(!text.contains("choice-orders") && text.contains("\"votes\""))
+    let used = RunManifest.text(id: "7", settings: try settings(["choice-orders": "2"]), modelIdentity: "abc")
+    #expect(used.contains(#""choice-orders": "2""#))
+  }
+
   @Test func `a run of another edition is refused, and one from before there were editions is not`() throws {
     let manifest = try saved(RunSettings())
     try manifest.checkEdition()

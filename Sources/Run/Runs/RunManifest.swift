@@ -152,9 +152,17 @@ package struct RunManifest: Sendable {
     return try parser.finish()
   }
 
-  /// All settings of a run by their names, as text.
+  /// Settings that the release before does not have. With their defaults they are left out, so that its processes can
+  /// work on the run; with another value it refuses them by name.
+  private static let sinceThisRelease: Set = ["choice-orders", "durability", "skip-below", "takeover-after"]
+
+  /// The settings of a run by their names, as text.
   package static func values(of settings: RunSettings) -> JSON {
-    .object(kept.map { JSON.Member($0.name, .string($0.value(in: settings))) })
+    let defaults = RunSettings()
+    let written = kept.filter {
+      !sinceThisRelease.contains($0.name) || $0.value(in: settings) != $0.value(in: defaults)
+    }
+    return .object(written.map { JSON.Member($0.name, .string($0.value(in: settings))) })
   }
 
   /// A new manifest.
