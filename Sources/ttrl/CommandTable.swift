@@ -240,7 +240,7 @@ extension Command {
     found += ClusterAccess.problems(settings.listen, key: settings.key)
     if let host = try? HostPort(parsing: settings.listen).host, ["", "0.0.0.0", "::"].contains(host) {
       found.append(
-        "listen is \(settings.listen), which is no address for others: give the one at which they reach this machine")
+        "listen is \(settings.listen), where other machines cannot reach this one: give an address where they can")
     }
     return found
   }

@@ -70,7 +70,7 @@ struct CoordinatorSeat {
   }
 }
 
-/// Another coordinator leads, and nobody has said where.
+/// Another coordinator leads, and its address is not known.
 private struct Superseded: LastingError, CustomStringConvertible {
   let term: Term
   let directory: String

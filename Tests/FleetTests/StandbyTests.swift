@@ -113,7 +113,7 @@ private struct StandbyBench {
     #expect(bench.standby.reached == position(5))
   }
 
-  @Test func `a heartbeat, and a pause of its own, are no silence`() {
+  @Test func `a heartbeat, or a pause of its own, does not count as silence`() {
     var bench = StandbyBench()
     _ = bench.join()
     for _ in 0..<5 {

@@ -116,7 +116,7 @@ import Testing
     #expect(throws: LedgerError.self) { try copy.apply([commits[2]]) }
   }
 
-  @Test func `what fails is no commit, and what changes nothing is none either`() throws {
+  @Test func `a transaction that fails or changes nothing is not a commit`() throws {
     let original = try ledger("original")
     var count = 0
     original.onCommit = { _ in count += 1 }

@@ -1,7 +1,7 @@
 // CriticFigures: how well a critic knows what it is asked, before it learns from the step.
 //
-//   explained variance = 1 − Var(R − V) / Var(R)     PPO, over the step's trained tokens: 1 is perfect, 0 is no better
-//                                                    than a constant, and below 0 is worse
+//   explained variance = 1 − Var(R − V) / Var(R)     PPO, over the step's trained tokens: 1 is perfect; a constant has
+//                                                    0; below 0 is worse than a constant
 //   accuracy = share of the trained responses for which β·Σ q > 0 says whether the reward is 1        PRIME
 //
 // V are the values and R the returns with which the advantages are computed. PRIME's q are those that reward the

@@ -70,7 +70,7 @@ package struct Positions: Sendable, Equatable {
   }
 
   /// The share of the votes that would have to move to other places to make all places alike: half of the sum of the
-  /// differences of the shares. 0 is no bias; nil without votes.
+  /// differences of the shares. 0: all places were chosen equally often. nil without votes.
   package var bias: Double? {
     let total = votes.reduce(0, +)
     guard total > 0 else { return nil }

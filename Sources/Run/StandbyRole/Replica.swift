@@ -55,8 +55,8 @@ final class Replica {
   ///
   /// - Throws: `ReplicaError` if the snapshot cannot be used here.
   func lacking(of snapshot: ReplicaSnapshot) throws -> [Int] {
-    guard snapshot.schema == Ledger.newestSchema else {
-      throw ReplicaError.otherSchema(found: Int(snapshot.schema), known: Ledger.newestSchema)
+    guard snapshot.schema == Ledger.newestSchemaVersion else {
+      throw ReplicaError.otherSchema(found: Int(snapshot.schema), known: Ledger.newestSchemaVersion)
     }
     for file in snapshot.files where !RunReplica.isSafe(file.name) { throw ReplicaError.badName(file.name) }
     try Files.removeTree(incoming)

@@ -249,7 +249,7 @@ package final class StandbyShell {
   }
 }
 
-/// Hands on connections, to whoever answers them.
+/// Gives each new connection to the closure that answers it. The listener needs it before the shell is complete.
 private final class Door {
   var onCall: (Connection) -> Void = { $0.close() }
 }

@@ -42,8 +42,6 @@ package final class Ledger {
   package var onCommit: ((LedgerCommit) -> Void)?
   /// Versions that the transaction in progress records, or marks as removed.
   var versions: (added: [PolicyManifest], removed: [PolicyVersion]) = ([], [])
-  /// The version of the schema that this program writes.
-  package static var newestSchema: Int { Schema.migrations.count }
   /// The version of the file's schema. An older file is migrated when it is opened for writing, not when it is read.
   package let schemaVersion: Int
 

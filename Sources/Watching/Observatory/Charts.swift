@@ -117,7 +117,7 @@ package enum Charts {
       ]),
     ChartDescription(
       "Position bias",
-      "How unequally often the places of options are chosen, whatever option is there. 0 is no preference for a place.",
+      "How unequally often the places of options are chosen, whatever option is there. 0: all places equally often.",
       top: 0.1,
       curves: [Curve(.step(.positionBias), "position bias", "position bias", .majority, .solid)]),
     ChartDescription(
