@@ -116,7 +116,7 @@ package final class LearnerShell {
     switch effect {
     case .connect(let next): uplink.connect(to: next.address, after: next.pause, within: next.deadline)
     case .send(let message): uplink.send(message)
-    case .disconnect: uplink.disconnect("the coordinator broke the protocol")
+    case .disconnect: uplink.disconnect("the coordinator is silent, has a lower term, or broke the protocol")
     case .sendPolicy(let version, let offset):
       let range = Int(offset)..<min(Int(offset) + Limits.chunkBytes, published.bytes.count)
       uplink.send(.policyBytes(version, offset: offset, bytes: published.bytes.withPiece(range) { Array($0) }))

@@ -214,7 +214,7 @@ package final class WorkerShell {
     switch effect {
     case .connect(let next): uplink.connect(to: next.address, after: next.pause, within: next.deadline)
     case .send(let message): uplink.send(message)
-    case .disconnect: uplink.disconnect("the coordinator broke the protocol")
+    case .disconnect: uplink.disconnect("the coordinator is silent, has a lower term, or broke the protocol")
     case .sample(let lease):
       if let model = models[lease.policy] { pool?.enqueue(lease, with: model) }
     case .cancel(let lease): pool?.cancel(lease)
